@@ -73,6 +73,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         released: Vec::new(),
         runs: Vec::new(),
         partly: Vec::new(),
+        beside: Vec::new(),
         targets,
         waits: Vec::new(),
         waiting: Vec::new(),

@@ -327,7 +327,7 @@ fn member_to_blame(view: &DeploymentView) -> Option<&MemberView> {
 fn what_runs(view: &DeploymentView, cell: &Cell) -> String {
     let (app, environment) = (&view.app, &view.environment);
     let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
-    match cell.partly.first() {
+    match cell.partly.iter().chain(&cell.beside).next() {
         _ if !runs.is_empty() => format!("{environment} runs {}", runs_in_words(&runs, cell.targets)),
         Some(left) => format!("{environment} runs {} of {app} in part", left.build.short()),
         // Members run there, of one version and of another.

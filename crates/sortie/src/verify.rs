@@ -209,8 +209,9 @@ impl Verifier {
                 let is_lifted = lifted.is_none_or(|lifted| lifted == *digest);
                 let facts = packages::listed(&self.state, package, digest);
                 let member = facts.and_then(|facts| facts.package.get(app));
-                let by =
-                    placed.zip(hold.deployment).is_some_and(|(placed, by)| packages::is_by(&self.state, placed, by));
+                let by = placed
+                    .zip(hold.deployment)
+                    .is_some_and(|(placed, by)| packages::is_by(&self.state, package, placed, by));
                 is_lifted && by && member.is_some_and(|member| member.build == *build)
             };
             place == environment && why == reason && held(package).is_some_and(|held| held.iter().any(lists))

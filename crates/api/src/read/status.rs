@@ -88,6 +88,10 @@ pub struct Cell {
     /// Of a package of which not every member runs everywhere as it says, what is left, with the targets that any of it runs on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partly: Vec<Runs>,
+    /// Of a package, the versions that run on some targets beside the one that stands, or where none does: they came to some only, or
+    /// stayed where another did not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Runs>,
     /// How many targets the application is for there.
     pub targets: u32,
     /// What waits, in words.
@@ -327,7 +331,7 @@ impl Runs {
 impl Cell {
     /// What its targets run, and what is left of a package of which not all runs: whatever an order could act on.
     pub fn all_runs(&self) -> impl Iterator<Item = &Runs> {
-        self.runs.iter().chain(&self.partly)
+        self.runs.iter().chain(&self.partly).chain(&self.beside)
     }
 
     /// Where a build runs.

@@ -430,18 +430,22 @@ fn makes_way(draft: &Draft, deployment: &Deployment, name: &TargetName) -> bool 
 fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     // Where somebody who had it does not go back, or does not serve again who made way, nothing is undone.
-    let is_left = |(name, outcome): (&TargetName, &Outcome)| match outcome {
-        Outcome::Failed { .. } => true,
-        _ => has_it(&draft.state, number, deployment, name),
-    };
-    // Whose failure somebody accepted may have it as well.
-    let accepted = |(_, part): &(&TargetName, &Part)| part.aside == Some(Aside::Accepted);
-    let keeps_it = |(name, _): (&TargetName, &Part)| has_it(&draft.state, number, deployment, name);
-    let is_kept = deployment.parts.iter().filter(accepted).any(keeps_it);
-    let failed = is_kept || deployment.parts.bad().any(is_left) || is_not_back(draft, deployment);
+    let failed = is_kept(&draft.state, number, deployment) || is_not_back(draft, deployment);
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(ended(number, ending));
     place_hold(draft, asked, number);
+}
+
+/// Whether a target has not gone back from a deployment, or nobody knows that it has.
+pub(super) fn is_kept(state: &State, number: u64, deployment: &Deployment) -> bool {
+    let is_left = |(name, outcome): (&TargetName, &Outcome)| match outcome {
+        Outcome::Failed { .. } => true,
+        _ => has_it(state, number, deployment, name),
+    };
+    // Whose failure somebody accepted may have it as well.
+    let accepted = |(_, part): &(&TargetName, &Part)| part.aside == Some(Aside::Accepted);
+    let keeps_it = |(name, _): (&TargetName, &Part)| has_it(state, number, deployment, name);
+    deployment.parts.iter().filter(accepted).any(keeps_it) || deployment.parts.bad().any(is_left)
 }
 
 /// What failed in a test or live environment stays out until somebody lifts the hold. A target's refusal is no failure
@@ -535,7 +539,7 @@ pub(super) fn lift_hold(
         for (name, member) in facts.package.clone() {
             let here = draft.state.in_audience(&name, environment);
             let placed = here.and_then(|here| here.held.get(&member.build)).map(|hold| hold.deployment);
-            if placed.is_some_and(|placed| packages::is_by(&draft.state, placed, deployment)) {
+            if placed.is_some_and(|placed| packages::is_by(&draft.state, app, placed, deployment)) {
                 let (environment, build) = (environment.clone(), Some(member.build));
                 draft.record(Event::HoldLifted { app: name, environment, build, reason });
             }

@@ -7,7 +7,7 @@ use super::{Asked, deployment, order, soak};
 use crate::{
     command::Signed,
     event::{Aborted, BuildFacts, Ending, Event},
-    refusal::{Instead, Refusal, Right},
+    refusal::{Instead, Refusal, Right, RunsInstead},
     rules::{
         self, Candidate, expiry, lifetime, migrations, names, owners, packages, placement, presence, rights, rollback,
         rollout,
@@ -26,7 +26,7 @@ use trust::{
     manifest::Member,
     quorum::Rule,
     rollout::{OnFailure, Rollout},
-    statement::{Order, OrderAct, Outcome},
+    statement::{Order, OrderAct},
 };
 
 /// What is to be done with a member.
@@ -76,7 +76,7 @@ pub(super) fn request(
     let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
     let mut members = BTreeMap::new();
     for (app, member) in &facts.package {
-        let prepared = prepare(draft, asked, order, app, member);
+        let prepared = prepare(draft, asked, (order, signed.subject), app, member);
         let Some(prepared) = prepared.map_err(|refusal| as_one(draft, refusal, signed))? else { continue };
         rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
         // What keeps one of them from being activated keeps all of them: nothing is to stand half done.
@@ -92,7 +92,7 @@ pub(super) fn request(
     }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, order.when_released, now)?;
     if members.is_empty() && !comes_by_itself(draft, order, signed.subject) {
-        return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
+        return Err(nothing_to_do(draft, (order, signed.subject), version.as_ref(), &facts));
     }
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
@@ -186,7 +186,7 @@ fn order_of(package: &Deployment) -> Order {
 fn prepare(
     draft: &Draft,
     asked: &Asked<'_>,
-    order: &Order,
+    (order, package): (&Order, Digest),
     app: &AppName,
     member: &Member,
 ) -> Result<Option<Prepared>, Refusal> {
@@ -201,7 +201,14 @@ fn prepare(
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
     } else {
-        order::running_targets(draft, &signed.act, member.build).and_then(|targets| {
+        order::running_targets(draft, &signed.act, member.build).and_then(|mut targets| {
+            // What another version lists as well, and is whole there, is none of this one's.
+            let package = (&order.app, package);
+            targets.retain(|name| !packages::is_of_standing(&draft.state, package, &order.environment, app, name));
+            if targets.is_empty() {
+                let (app, environment) = (app.clone(), order.environment.clone());
+                return Err(Refusal::NothingRuns { app, environment, act: order.act, instead: None });
+            }
             if order.act == OrderAct::Configure {
                 order::not_configured_already(draft, &signed.act, member.build, &targets)?;
             }
@@ -217,7 +224,12 @@ fn prepare(
     }
 }
 
-fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts: &BuildFacts) -> Refusal {
+fn nothing_to_do(
+    draft: &Draft,
+    (order, build): (&Order, Digest),
+    version: Option<&Version>,
+    facts: &BuildFacts,
+) -> Refusal {
     let (app, environment) = (order.app.clone(), order.environment.clone());
     let targets = draft.state.targets_in(&order.environment);
     let mut running =
@@ -230,11 +242,27 @@ fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts:
         return Refusal::AlreadyDone { what, since: None };
     }
     if !order.act.installs() {
-        return Refusal::NothingRuns { app, environment, act: order.act, instead: None };
+        let instead = runs_instead(draft, (order, build), version);
+        return Refusal::NothingRuns { app, environment, act: order.act, instead };
     }
     let name = version.map_or(app.to_string(), |version| format!("{app}@{version}"));
     let since = running.map(|running| running.since).max();
     Refusal::AlreadyDone { what: format!("every member of {name} runs in {environment} as it says"), since }
+}
+
+/// The other versions of the package of which something runs where this one was meant.
+fn runs_instead(
+    draft: &Draft,
+    (order, build): (&Order, Digest),
+    version: Option<&Version>,
+) -> Option<Box<RunsInstead>> {
+    let number_of = |build: &Digest| draft.state.apps.get(&order.app)?.builds.get(build)?.version.as_ref();
+    let there = packages::there(&draft.state, &order.app, &order.environment).into_iter();
+    let is_meant = |on: &BTreeSet<TargetName>| order.only.is_empty() || !on.is_disjoint(&order.only);
+    let others = there.filter(|(other, on)| *other != build && is_meant(on));
+    let runs: BTreeSet<String> = others.map(|(other, _)| names::in_short(number_of(&other), &other)).collect();
+    let named = names::of_build(&order.app, version, &build);
+    (!runs.is_empty()).then(|| Box::new(RunsInstead { named, runs }))
 }
 
 /// Members that the package has now and does not have in what it goes back to: no order of the package is about them.
@@ -305,7 +333,7 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
     let (mut begin, mut in_place) = (Vec::new(), BTreeSet::new());
     for app in turn {
         let Some(member) = facts.package.get(app) else { continue };
-        let prepared = prepare(draft, asked, &order, app, member)?;
+        let prepared = prepare(draft, asked, (&order, package.build), app, member)?;
         match prepared.and_then(|prepared| in_its_order(draft, &facts, prepared)) {
             Some(prepared) => begin.push(prepared),
             None => drop(in_place.insert(app.clone())),
@@ -641,11 +669,18 @@ fn is_back(draft: &Draft, member: u64) -> bool {
 }
 
 fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
-    let has_failed = |part: &Deployment| {
-        matches!(part.phase, DeploymentPhase::Ended { ending: Ending::Failed, .. })
-            && part.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }))
+    // Where somebody has what a member brought, that is not undone, and neither is the package.
+    let still_runs = |part: &Deployment, name: &TargetName| {
+        draft.state.running(&part.app, name).is_some_and(|running| running.build == part.build)
     };
-    let failed = packages::begun(&draft.state, package).any(|(_, _, part)| has_failed(part));
+    let is_left = |(_, number, part): (&AppName, u64, &Deployment)| match part.phase {
+        DeploymentPhase::Ended { ending: Ending::Failed, .. } => deployment::is_kept(&draft.state, number, part),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => {
+            part.parts.verified().any(|name| still_runs(part, name))
+        }
+        _ => false,
+    };
+    let failed = packages::begun(&draft.state, package).any(is_left);
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(deployment::ended(number, ending));
     place_hold(draft, asked, number);

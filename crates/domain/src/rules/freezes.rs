@@ -47,8 +47,12 @@ fn frozen(
 ) -> Refusal {
     let environment = policy.charter.environments.get(candidate.audience);
     let terms = &stopping.known.terms;
-    // Where the freeze is about the package that brings it, that is what may be excepted.
-    let package = brought_by(state, policy, candidate, now).filter(|_| !terms.concerns(candidate.app));
+    // Where the freeze is about the package that brings it, that is what may be excepted; where a package was ordered, and the freeze is
+    // about that as well, one exception is enough.
+    let is_meant = |(package, _): &(&AppName, Digest)| {
+        !terms.concerns(candidate.app) || candidate.package.is_some() && terms.concerns(package)
+    };
+    let package = brought_by(state, policy, candidate, now).filter(is_meant);
     let (app, version) = match package {
         Some((app, build)) => (app, version_of(state, app, &build)),
         None => (candidate.app, candidate.version()),

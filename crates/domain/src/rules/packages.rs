@@ -6,10 +6,10 @@ use crate::{
     event::{BuildFacts, Ending},
     plan,
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Part, Policy, Progress, State},
+    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Part, Policy, Progress, Running, State, Target},
 };
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     manifest::Driver,
@@ -366,10 +366,110 @@ fn found<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item
     found.map(|(app, member)| (app, &member.build))
 }
 
-/// Whether a hold was placed by a deployment or by one that was a part of it.
-pub fn is_by(state: &State, placed: Option<u64>, deployment: u64) -> bool {
-    let part = |number: u64| state.deployments.get(&number).and_then(|record| record.package.as_ref());
-    placed.is_some_and(|placed| placed == deployment || part(placed).is_some_and(|of| of.deployment == deployment))
+/// Whether a hold on a member was placed by the deployment that the package is held out by, by one that was a part of it, or by
+/// another of that package: what failed may be rolled back by hand afterwards.
+pub fn is_by(state: &State, package: &AppName, placed: Option<u64>, deployment: u64) -> bool {
+    let is_of_it = |record: &Deployment| {
+        record.app == *package
+            || record.package.as_ref().is_some_and(|of| of.deployment == deployment || of.app == *package)
+    };
+    placed.is_some_and(|placed| placed == deployment || state.deployments.get(&placed).is_some_and(is_of_it))
+}
+
+/// The versions of a package that run in an environment beside the one that stands there, or where none does, with the targets: they
+/// came to some only, or stayed where another did not come. Of each some members run that came with it.
+pub fn beside(state: &State, package: &AppName, environment: &AudienceName) -> BTreeMap<Digest, BTreeSet<TargetName>> {
+    let mut beside: BTreeMap<Digest, BTreeSet<TargetName>> = BTreeMap::new();
+    // An application is a package or has builds of its own.
+    let one = state.apps.get(package).and_then(|record| record.builds.values().next());
+    if one.is_none_or(|build| build.facts.package.is_empty()) {
+        return beside;
+    }
+    let stands = standing(state, package, environment);
+    for (name, target) in state.targets_in(environment) {
+        for (app, running) in target.apps.iter().filter_map(|(app, here)| Some((app, here.running.as_ref()?))) {
+            let is_listed = stands.and_then(|facts| facts.package.get(app));
+            if is_listed.is_some_and(|member| member.build == running.build) {
+                continue;
+            }
+            if let Some(build) = came_with(state, package, environment, app, running) {
+                beside.entry(build).or_default().insert(name.clone());
+            }
+        }
+    }
+    beside
+}
+
+/// The versions of a package of which something runs in an environment, with the targets: the one that stands, and those [`beside`] it.
+pub fn there(state: &State, package: &AppName, environment: &AudienceName) -> BTreeMap<Digest, BTreeSet<TargetName>> {
+    let mut there = beside(state, package, environment);
+    let here = state.in_audience(package, environment).and_then(|here| here.standing);
+    if let (Some(facts), Some(stands)) =
+        (standing(state, package, environment), here.and_then(|number| state.deployments.get(&number)))
+    {
+        let runs = |name: &TargetName| {
+            let mut members = facts.package.iter();
+            members.any(|(app, member)| state.running(app, name).is_some_and(|running| running.build == member.build))
+        };
+        let on: BTreeSet<TargetName> =
+            state.targets_in(environment).map(|(name, _)| name).filter(|name| runs(name)).cloned().collect();
+        if !on.is_empty() {
+            there.entry(stands.build).or_default().extend(on);
+        }
+    }
+    there
+}
+
+/// Whether a member that an order about `build` would reach on a target belongs to the version that stands there, which lists it too and
+/// is whole on that target.
+pub fn is_of_standing(
+    state: &State,
+    package: (&AppName, Digest),
+    environment: &AudienceName,
+    app: &AppName,
+    name: &TargetName,
+) -> bool {
+    let (package, build) = package;
+    let Some(stands) = standing(state, package, environment) else { return false };
+    let Some(target) = state.targets.get(name) else { return false };
+    let ordered = listed(state, package, &build).and_then(|facts| facts.package.get(app)).map(|member| member.build);
+    let is_same = ordered.is_some() && stands.package.get(app).map(|member| member.build) == ordered;
+    let is_other = listed(state, package, &build).is_some_and(|facts| facts.package != stands.package);
+    is_same && is_other && is_whole_on(state, stands, name, target)
+}
+
+/// Whether a target runs everything of a package that is for it, as that lists it.
+fn is_whole_on(state: &State, facts: &BuildFacts, name: &TargetName, target: &Target) -> bool {
+    facts.package.iter().all(|(app, member)| {
+        let build = state.apps.get(app).and_then(|record| record.builds.get(&member.build));
+        let is_for_it = build.is_some_and(|build| placement::fits(&build.facts, target));
+        !is_for_it || state.running(app, name).is_some_and(|running| running.build == member.build)
+    })
+}
+
+/// The version of a package that stands in an environment, as it was pushed.
+fn standing<'a>(state: &'a State, package: &AppName, environment: &AudienceName) -> Option<&'a BuildFacts> {
+    let number = state.in_audience(package, environment)?.standing?;
+    listed(state, package, &state.deployments.get(&number)?.build)
+}
+
+/// The version of a package that brought what a target runs. What was taken back since, or is long over, says no more by what that
+/// came: then it is the newest that ran there and lists it.
+fn came_with(
+    state: &State,
+    package: &AppName,
+    environment: &AudienceName,
+    app: &AppName,
+    running: &Running,
+) -> Option<Digest> {
+    let brought = state.deployments.get(&running.deployment);
+    if let Some(brought) = brought.filter(|brought| brought.act.installs() && brought.build == running.build) {
+        return brought.package.as_ref().filter(|of| of.app == *package).map(|of| of.build);
+    }
+    let ran = &state.in_audience(package, environment)?.ran;
+    let listing = state.packages_of(app, &running.build).into_iter();
+    let listing = listing.filter(|(listing, build, _)| *listing == package && ran.contains(build));
+    listing.max_by(|one, other| one.2.cmp(other.2)).map(|(_, build, _)| build)
 }
 
 /// The builds, with their members, of a digest that is a package's; nothing where it is none.

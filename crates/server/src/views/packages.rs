@@ -134,23 +134,72 @@ pub(crate) fn in_part(app: &AppName, left: &Runs, targets: u32) -> String {
     format!("{} runs in part: {on} of {of} {have} some of it", left.build.of(app))
 }
 
+/// `shop@0.1.0, or some of it, runs on prod-3`.
+pub(crate) fn beside_in_words(app: &AppName, beside: &Runs) -> String {
+    let on: Vec<&str> = beside.on.iter().map(TargetName::as_str).collect();
+    format!("{}, or some of it, runs on {}", beside.build.of(app), on.join(", "))
+}
+
+/// The versions of a package that run on some targets of an environment beside the one that stands there.
+pub(crate) fn beside(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Vec<Runs> {
+    let runs = |(build, on): (Digest, BTreeSet<TargetName>)| {
+        let facts = packages::listed(state, app, &build)?;
+        let is_of_it = |member: &AppName, name: &TargetName| {
+            on.contains(name) && !packages::is_of_standing(state, (app, build), environment, member, name)
+        };
+        let (mut runs, _) = of_listed(state, environment, facts, empty(state, app, &build), is_of_it)?;
+        runs.settled = here.settled.contains(&build);
+        Some(runs)
+    };
+    packages::beside(state, app, environment).into_iter().filter_map(runs).collect()
+}
+
 /// What runs of the package that stands in an environment, and whether that is all of it.
 fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Option<(Runs, bool)> {
     let standing = here.standing.and_then(|number| state.deployments.get(&number))?;
     let facts = packages::listed(state, app, &standing.build).filter(|_| standing.is_of_package())?;
-    let mut runs = Runs {
-        build: build_name(state, app, &standing.build),
-        since: standing.stamp.time,
+    let beside = packages::beside(state, app, environment);
+    // What another version lists too is that one's, where the one that stands is not whole.
+    let is_of_another = |member: &AppName, name: &TargetName| {
+        beside.iter().filter(|(_, on)| on.contains(name)).any(|(build, _)| {
+            let other = packages::listed(state, app, build).and_then(|other| other.package.get(member));
+            other.map(|other| other.build) == facts.package.get(member).map(|listed| listed.build)
+                && !packages::is_of_standing(state, (app, *build), environment, member, name)
+        })
+    };
+    let empty = empty(state, app, &standing.build);
+    let (mut runs, is_whole) =
+        of_listed(state, environment, facts, empty, |member, name| !is_of_another(member, name))?;
+    runs.since = standing.stamp.time;
+    runs.settled = matches!(standing.phase, DeploymentPhase::Ended { settled: Some(_), .. });
+    Some((runs, is_whole))
+}
+
+/// A build of a package of which nothing runs.
+fn empty(state: &State, app: &AppName, build: &Digest) -> Runs {
+    Runs {
+        build: build_name(state, app, build),
+        since: Timestamp::MIN,
         on: Vec::new(),
         endpoints: Vec::new(),
-        settled: matches!(standing.phase, DeploymentPhase::Ended { settled: Some(_), .. }),
+        settled: false,
         stopped: true,
         stopped_on: Vec::new(),
         permitted: true,
         unwell: BTreeMap::new(),
         unclear: BTreeMap::new(),
         standby: Vec::new(),
-    };
+    }
+}
+
+/// What runs of what a package lists, as far as it is the package's, and whether all of it runs on every target that it is for.
+fn of_listed(
+    state: &State,
+    environment: &AudienceName,
+    facts: &BuildFacts,
+    mut runs: Runs,
+    is_of_it: impl Fn(&AppName, &TargetName) -> bool,
+) -> Option<(Runs, bool)> {
     let mut on: BTreeSet<&TargetName> = BTreeSet::new();
     let mut is_whole = true;
     for (name, target) in state.targets_in(environment) {
@@ -159,8 +208,9 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
             // A cordoned target gets nothing new: what it lacks is not missing.
             let is_for_it = build.is_some_and(|build| placement::fits(&build.facts, target)) && !target.cordoned;
             match state.running(member, name).filter(|running| running.build == listed.build) {
-                Some(running) => {
+                Some(running) if is_of_it(member, name) => {
                     on.insert(name);
+                    runs.since = runs.since.max(running.since);
                     runs.stopped &= running.stopped;
                     if running.stopped && runs.stopped_on.last() != Some(name) {
                         runs.stopped_on.push(name.clone());
@@ -168,6 +218,7 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
                     runs.permitted &= permits::may_run(state, member, &listed.build, environment, name);
                     status::how_it_is(&mut runs, name, running);
                 }
+                Some(_) => {}
                 None => is_whole &= !is_for_it,
             }
         }
@@ -180,20 +231,27 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
 pub(super) mod tests {
     use super::*;
     use crate::views::{
-        fixture::{World, app, audience},
+        fixture::{World, app, audience, target},
         why::why,
     };
-    use domain::{event::Event, policy};
+    use domain::{event::Event, policy, state::Running};
     use trust::{manifest::Driver, statement::OrderAct};
 
     /// A package of web 1.0.0 and db 1.0.0, which no other build is.
     pub(crate) fn shop(world: &mut World, bytes: &str) -> Digest {
-        let members = ["web", "db"].map(|name| {
+        shop_of(world, bytes, &["web", "db"])
+    }
+
+    /// The same of these members.
+    fn shop_of(world: &mut World, bytes: &str, members: &[&str]) -> Digest {
+        let member = |name: &&str| {
             let build = world.numbered(name, "1.0.0");
             (app(name), Member { version: "1.0.0".parse().unwrap(), build, after: BTreeSet::new() })
-        });
-        let facts = &world.state.apps[&app("web")].builds[&members[0].1.build].facts;
-        let facts = BuildFacts { driver: Driver::Package, package: members.into(), ..BuildFacts::clone(facts) };
+        };
+        let members: BTreeMap<AppName, Member> = members.iter().map(member).collect();
+        let first = members.first_key_value().unwrap();
+        let facts = &world.state.apps[first.0].builds[&first.1.build].facts;
+        let facts = BuildFacts { driver: Driver::Package, package: members.clone(), ..BuildFacts::clone(facts) };
         let build = Digest::of(bytes.as_bytes());
         let (pusher, commit, recipe) = ("coder".parse().unwrap(), None, None);
         world.happen(Event::BuildPushed { app: app("shop"), build, pusher, commit, recipe, facts });
@@ -299,5 +357,30 @@ pub(super) mod tests {
             world.runs("prod-1", "db", members[1].1);
         }
         assert!(came(&world));
+    }
+
+    /// R8: what came to some targets only is told of, whichever version stands there.
+    #[test]
+    fn a_version_that_runs_beside_another_is_told_of() {
+        let mut world = World::new();
+        let build = shop(&mut world, "one");
+        let web = world.numbered("web", "1.0.0");
+        world.runs("prod-1", "web", web);
+        let beside = |world: &World| {
+            let here = world.state.in_audience(&app("shop"), &audience("prod")).unwrap();
+            beside(&world.state, &app("shop"), &audience("prod"), here)
+        };
+        let other = shop_of(&mut world, "two", &["db"]);
+        world.runs("prod-1", "shop", other);
+        assert_eq!(beside(&world).len(), 0, "web came by itself");
+        // It ran there with a version that lists it, and nobody knows any more by what it came.
+        world.runs("prod-1", "shop", build);
+        world.runs("prod-1", "shop", other);
+        world.number("shop", "0.9.0", build);
+        let on_target = world.state.targets.get_mut(&target("prod-1")).unwrap().apps.get_mut(&app("web")).unwrap();
+        on_target.running.as_mut().unwrap().deployment = Running::BROUGHT_BY_NONE;
+        let there = beside(&world);
+        assert_eq!(there.iter().map(|runs| runs.build.short()).collect::<Vec<_>>(), ["0.9.0"]);
+        assert_eq!(beside_in_words(&app("shop"), &there[0]), "shop@0.9.0, or some of it, runs on prod-1");
     }
 }

@@ -176,6 +176,8 @@ fn cell(
     let partly = packages::partly(state, app, &audience.name, record);
     let targets = targets_for(state, app, &audience.name, &released, &runs);
     notes.extend(partly.iter().map(|left| packages::in_part(app, left, targets)));
+    let beside = packages::beside(state, app, &audience.name, record);
+    notes.extend(beside.iter().map(|beside| packages::beside_in_words(app, beside)));
     for running in &runs {
         let name = running.build.of(app);
         for (said, how) in [
@@ -223,6 +225,7 @@ fn cell(
         released,
         runs,
         partly,
+        beside,
         notes,
         deployed_by,
     }

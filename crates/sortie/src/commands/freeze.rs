@@ -11,10 +11,10 @@ use crate::{
     sign,
 };
 use api::{
-    read::{BuildName, FreezeView, Runs},
+    read::{BuildName, Cell, FreezeView, Runs},
     routes,
 };
-use domain::{event::Event, refusal::Refusal};
+use domain::{event::Event, refusal::Refusal, waiting::WaitingOn};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 use trust::{
@@ -267,7 +267,7 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
     // The exception stands: what cannot be read now makes the proposal plainer, and is no failure.
     let status = order::status(&connection, None).await.ok();
     let cell = |place| status.as_ref().and_then(|status| order::cell(status, &found.app, place));
-    let here = place.and_then(|place| cell(place)?.runs_of(&build));
+    let here = place.and_then(cell);
     let freezes = all(&connection).await.unwrap_or_default();
     let stops = |freeze: &FreezeView| {
         place.is_some_and(|place| freeze.stops(&found.app, &found.build, place, Timestamp::now()))
@@ -279,15 +279,29 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
             let next = format!("sortie freeze except {} {} --reason …", other.number, found.name());
             Answer::new(&accepted, words).next(next)
         }
-        None => Answer::new(&accepted, words).next(next_of_excepted(&found.name(), &environment, here)),
+        None => {
+            let terms = place.and_then(|place| connection.charter_environment(place));
+            let here = here.map(|cell| (cell, terms.is_some_and(|terms| terms.approve.is_some())));
+            Answer::new(&accepted, words).next(next_of_excepted(&found.app, &build, &environment, here))
+        }
     })
 }
 
-/// What lets the version come: where it stands by, it is there, and has only to be let serve.
-fn next_of_excepted(name: &str, environment: &str, here: Option<&Runs>) -> String {
-    match here.is_some_and(Runs::all_stand_by) {
-        true => format!("sortie switch {name} --in {environment}"),
-        false => format!("sortie deploy {name} --to {environment}"),
+/// What lets the version come: where it stands by, it is there, and has only to be let serve. What stands goes on by itself, and what
+/// has no permit of its own, where it needs one, comes with a package.
+fn next_of_excepted(app: &AppName, build: &BuildName, environment: &str, here: Option<(&Cell, bool)>) -> String {
+    let name = build.of(app);
+    let stands = |waiting: &WaitingOn| {
+        !matches!(waiting, WaitingOn::Approvals { .. } | WaitingOn::Soak { .. } | WaitingOn::Health { .. })
+    };
+    let is_released = |cell: &Cell| cell.released.iter().any(|released| released.build == build.build);
+    match here {
+        Some((cell, _)) if cell.runs_of(build).is_some_and(Runs::all_stand_by) => {
+            format!("sortie switch {name} --in {environment}")
+        }
+        Some((cell, _)) if cell.waiting.iter().any(stands) => format!("sortie status {app} --in {environment}"),
+        Some((cell, true)) if !is_released(cell) => format!("sortie why {name} --in {environment}"),
+        _ => format!("sortie deploy {name} --to {environment}"),
     }
 }
 
@@ -297,12 +311,24 @@ mod tests {
 
     #[test]
     fn what_stands_by_has_only_to_be_let_serve() {
-        let mut runs = crate::commands::samples::status().apps[0].cells[2].runs[0].clone();
-        let next = |runs: Option<&Runs>| next_of_excepted("web@1.4.0", "prod", runs);
+        let mut cell = crate::commands::samples::status().apps[0].cells[2].clone();
+        cell.waiting.clear();
+        let web = "web".parse().unwrap();
+        let build = cell.runs[0].build.clone();
+        let next = |cell: Option<&Cell>| next_of_excepted(&web, &build, "prod", cell.map(|cell| (cell, true)));
         assert_eq!(next(None), "sortie deploy web@1.4.0 --to prod");
-        assert_eq!(next(Some(&runs)), "sortie deploy web@1.4.0 --to prod");
-        runs.standby = runs.on.clone();
-        assert_eq!(next(Some(&runs)), "sortie switch web@1.4.0 --in prod");
+        cell.released.clear();
+        assert_eq!(next(Some(&cell)), "sortie why web@1.4.0 --in prod", "it comes with a package");
+        let until = crate::commands::samples::time("11:00:00");
+        cell.waiting = vec![WaitingOn::Freeze { deployment: 41, freeze: 1, until }];
+        assert_eq!(next(Some(&cell)), "sortie status web --in prod", "what stands goes on by itself");
+        cell.waiting.clear();
+        cell.runs[0].standby = cell.runs[0].on.clone();
+        assert_eq!(next(Some(&cell)), "sortie switch web@1.4.0 --in prod");
+        let cell = crate::commands::samples::status().apps[0].cells[2].clone();
+        let released = cell.released.iter().any(|released| released.build == build.build);
+        assert!(released && cell.waiting.is_empty());
+        assert_eq!(next(Some(&cell)), "sortie deploy web@1.4.0 --to prod");
     }
 
     #[test]

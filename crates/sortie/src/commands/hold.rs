@@ -9,8 +9,10 @@ use crate::{
     table,
 };
 use api::read::{AppStatus, Cell, HoldView};
+use domain::event::Event;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, statement::AdministrationAct};
 
 /// What is kept out after it failed, was undone or was rolled back
@@ -72,8 +74,22 @@ async fn lift(invocation: &Invocation, what: &str, place: &Place, reason: Option
     };
     let accepted = connection.administer_perhaps_because(reason, held).await?;
     let more = if build.is_none() { " any more" } else { "" };
-    let words = format!("{what} held out of {environment}{more}. Nothing was installed.");
+    let members = lifted_with(&app, &accepted.events);
+    let words = format!("{what} held out of {environment}{more}{members}. Nothing was installed.");
     Ok(Answer::new(&accepted, words).next(format!("sortie status {app} --in {environment}")))
+}
+
+/// The members of a package that come again with it.
+fn lifted_with(package: &AppName, events: &[Event]) -> String {
+    let of_member = |event: &Event| match event {
+        Event::HoldLifted { app, .. } if app != package => Some(app.to_string()),
+        _ => None,
+    };
+    let members: BTreeSet<String> = events.iter().filter_map(of_member).collect();
+    if members.is_empty() {
+        return String::new();
+    }
+    format!(", nor is what was held out with it of {}", members.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// One hold and where it is.

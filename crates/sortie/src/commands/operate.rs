@@ -189,28 +189,28 @@ fn runs_there(status: &Status, running: &Running) -> BTreeSet<String> {
 }
 
 /// The orders for what runs. Each names the targets that run its build, unless all targets run one build and all are
-/// meant.
+/// meant. What is removed from all is removed for who comes later too; a package's version that stands goes last.
 pub fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wanted>, Failure> {
     let Running { app, environment, only, thing } = running;
-    let all: Vec<&Runs> = order::cell(status, app, environment)
-        .into_iter()
-        // What is left of a package is acted on as the whole would be: its members' targets are those that run them.
-        .flat_map(Cell::all_runs)
-        .filter(|runs| meant(runs, thing))
-        .collect();
-    let alone = all.len() == 1 && only.is_empty();
+    let Some(cell) = order::cell(status, app, environment) else { return Ok(Vec::new()) };
+    // What is left of a package is acted on as the whole would be: its members' targets are those that run them.
+    let stands = cell.runs.iter().chain(&cell.partly).map(|runs| (runs, false));
+    let all = cell.beside.iter().map(|runs| (runs, true)).chain(stands);
+    let all: Vec<(&Runs, bool)> = all.filter(|(runs, _)| meant(runs, thing)).collect();
+    let for_all = only.is_empty() && (all.len() == 1 || act == OrderAct::Undeploy);
     let mut orders = Vec::new();
-    for runs in all {
+    for (runs, is_beside) in all {
         let on: BTreeSet<TargetName> =
             runs.on.iter().filter(|name| only.is_empty() || only.contains(*name)).cloned().collect();
         if on.is_empty() {
             continue;
         }
         let order = Wanted::new(app.clone(), runs.build.clone(), environment.clone(), act);
-        orders.push(Wanted { only: if alone { BTreeSet::new() } else { on }, ..order });
+        // What else runs what it lists did not come with it.
+        orders.push(Wanted { only: if for_all && !is_beside { BTreeSet::new() } else { on }, ..order });
     }
-    let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();
-    match only.iter().find(|name| !named.contains(name)) {
+    let there = |name: &TargetName| orders.iter().any(|order| order.only.contains(name));
+    match only.iter().find(|name| !there(name)) {
         Some(name) if !orders.is_empty() => Err(does_not_run_on(app, name.as_str())),
         _ => Ok(orders),
     }
@@ -258,6 +258,11 @@ mod tests {
         assert_eq!(
             two.iter().map(|order| (order.build.short(), order.only.len())).collect::<Vec<_>>(),
             [("1.4.0".to_string(), 2), ("1.5.0".to_string(), 1)]
+        );
+        let removed = super::orders(&status, &running(&[]), OrderAct::Undeploy).unwrap();
+        assert!(
+            removed.len() == 2 && removed.iter().all(|order| order.only.is_empty()),
+            "nobody gets it who comes later"
         );
         let one = orders(&status, &running(&["prod-3"])).unwrap();
         assert_eq!(one.len(), 1);
@@ -314,5 +319,17 @@ mod tests {
         assert_eq!((left.len(), left[0].only.len(), left[0].act), (1, 0, OrderAct::Undeploy));
         let one = orders(&status, &running(&["prod-3"]), OrderAct::Undeploy).unwrap();
         assert_eq!(one[0].only.len(), 1);
+        // Another version that came to one target goes first, and from there only.
+        let cell = &mut status.apps[0].cells[2];
+        let mut other = cell.partly[0].clone();
+        (other.build, other.on) = (samples::build("1.3.0"), vec![cell.partly[0].on.pop().unwrap()]);
+        cell.beside = vec![other];
+        let both = orders(&status, &running(&[]), OrderAct::Undeploy).unwrap();
+        let said = |order: &Wanted| (order.build.short(), order.only.len());
+        assert_eq!(both.iter().map(said).collect::<Vec<_>>(), [("1.3.0".to_string(), 1), ("1.4.0".to_string(), 0)]);
+        // Where nothing else is, that is what there is.
+        status.apps[0].cells[2].partly.clear();
+        let alone = orders(&status, &running(&[]), OrderAct::Undeploy).unwrap();
+        assert_eq!(alone.iter().map(said).collect::<Vec<_>>(), [("1.3.0".to_string(), 1)]);
     }
 }

@@ -13,7 +13,10 @@ use api::{
     read::{DeploymentView, PartView, Status},
     routes,
 };
-use domain::refusal::{Refusal, exit};
+use domain::{
+    event::Ending,
+    refusal::{Refusal, exit},
+};
 use std::collections::BTreeSet;
 use trust::TargetName;
 
@@ -111,7 +114,10 @@ async fn of_members(connection: &Connection, package: &DeploymentView) -> Failur
 
 fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failure {
     let number = package.deployment;
-    let failed = members.iter().filter(|member| !failed(member).is_empty() && !member.goes_back());
+    // What has come to no good end is not tried again.
+    let is_over = |view: &DeploymentView| view.ending.is_some_and(|ending| ending != Ending::Succeeded);
+    let may = |member: &&DeploymentView| !failed(member).is_empty() && !member.goes_back() && !is_over(member);
+    let failed = members.iter().filter(may);
     let failed: Vec<&DeploymentView> = failed.collect();
     let in_words = |member: &&DeploymentView| {
         let on: Vec<String> = self::failed(member).iter().map(ToString::to_string).collect();
@@ -128,6 +134,7 @@ fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failu
         }
         None => match members.iter().find(|member| member.goes_back()) {
             Some(member) => Refusal::GoesBack { deployment: member.deployment }.into(),
+            None if is_over(package) => Refusal::DeploymentOver { deployment: number }.into(),
             None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
                 .next(format!("sortie status {number}")),
         },
@@ -212,6 +219,10 @@ mod tests {
         let mut back = deployment(&[("prod-1", "going back"), ("prod-2", "failed")]);
         (back.ending, back.reason) = (None, Some("prod-2: verify: 503".into()));
         assert_eq!(failed_members(&package, &[db, back]).code(), "GOES_BACK");
+        let mut package = deployment(&[]);
+        let mut mail = deployment(&[("prod-1", "failed")]);
+        (package.ending, mail.ending) = (Some(Ending::Failed), Some(Ending::Failed));
+        assert_eq!(failed_members(&package, &[mail]).code(), "DEPLOYMENT_OVER");
     }
 
     #[test]
