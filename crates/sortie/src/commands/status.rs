@@ -19,8 +19,8 @@ use api::{
 };
 use domain::sizes;
 use jiff::{Timestamp, tz::TimeZone};
-use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, charter::DeployedBy};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{AppName, AudienceName, TargetName, charter::DeployedBy};
 
 mod builds;
 mod deployment;
@@ -356,7 +356,11 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
         let since = runs.map(|runs| format!(" since {}", ago(runs.since, view.at))).unwrap_or_default();
         let mark = runs.filter(|runs| !runs.permitted).map(|_| "   ✗ without permission").unwrap_or_default();
         let verb = if target.stopped.contains(app) { "has, stopped," } else { "runs" };
-        lines.push(format!("  {verb} {}{since}{mark}", build.of(app)));
+        let unwell = runs.and_then(|runs| runs.unwell.get(&target.name)).map(|reason| format!("   ✗ unwell: {reason}"));
+        let unclear = runs.and_then(|runs| runs.unclear.get(&target.name));
+        let unclear = unclear.map(|reason| format!("   ✗ nobody can tell how it is: {reason}"));
+        let wrong = unwell.or(unclear).unwrap_or_default();
+        lines.push(format!("  {verb} {}{since}{mark}{wrong}", build.of(app)));
     }
     if target.runs.is_empty() {
         lines.push("  runs nothing".into());
@@ -468,6 +472,12 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
     let mut notes = Vec::new();
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
+    let wrong = |said: &BTreeMap<TargetName, String>, how: &str| {
+        let more = said.len().checked_sub(2).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
+        said.first_key_value().map(|(on, reason)| format!("{how} on {on}{more}: {reason}"))
+    };
+    notes.extend(runs.and_then(|runs| wrong(&runs.unwell, "unwell")));
+    notes.extend(runs.and_then(|runs| wrong(&runs.unclear, "nobody can tell how it is")));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)));
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
