@@ -256,7 +256,8 @@ fn runs_in_words(runs: &Runs, targets: u32) -> String {
         (true, false) if runs.all_stand_by() => " stands by",
         (true, false) => "",
     };
-    let some = runs.some_stopped().map(|some| format!(", {some}")).unwrap_or_default();
+    let some = runs.some_stopped().into_iter().chain(runs.some_stand_by());
+    let some: String = some.map(|some| format!(", {some}")).collect();
     format!("{} on {}/{targets}{mark}{some}", runs.build.short(), runs.on.len())
 }
 
@@ -471,13 +472,13 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let exposed =
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
     let mut notes = Vec::new();
-    notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let wrong = |said: &BTreeMap<TargetName, String>, how: &str| {
         let more = said.len().checked_sub(2).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
         said.first_key_value().map(|(on, reason)| format!("{how} on {on}{more}: {reason}"))
     };
     notes.extend(runs.and_then(|runs| wrong(&runs.unwell, "unwell")));
     notes.extend(runs.and_then(|runs| wrong(&runs.unclear, "nobody can tell how it is")));
+    notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)));
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
