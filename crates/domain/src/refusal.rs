@@ -605,6 +605,8 @@ pub enum Refusal {
         label: String,
         /// What is in the way.
         why: String,
+        /// What a switch would let serve alone, where both sides serve.
+        to: Option<String>,
     },
     /// Targets were named that are of the side that serves.
     SideServes {

@@ -313,7 +313,8 @@ pub fn finished(part: &PartView) -> String {
         return gone_back(part);
     }
     if part.state == "absent" {
-        return format!("absent ✗ {detail}; left out until it returns").trim_end().to_string();
+        let then = part.once_heard.as_deref().unwrap_or("left out until it returns");
+        return format!("absent ✗ {detail}; {then}").trim_end().to_string();
     }
     if part.state == "left out" {
         return format!("left out: {detail}").trim_end().to_string();

@@ -386,7 +386,14 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
             let back = if view.act == OrderAct::Rollback { "again " } else { "" };
             match stands_by(view, cell) {
                 true => format!("{what} stands by in {environment}, {on}/{of}. Nobody is served by it yet."),
-                false => format!("{what} runs {back}in {environment}, {on}/{of}{stopped}."),
+                false => {
+                    let beside = stand_by_beside(view, cell);
+                    let beside = (!beside.is_empty()).then(|| {
+                        let stand = if beside.len() == 1 { "stands" } else { "stand" };
+                        format!(" {} {stand} by, and nobody is served there yet.", beside.join(", "))
+                    });
+                    format!("{what} runs {back}in {environment}, {on}/{of}{stopped}.{}", beside.unwrap_or_default())
+                }
             }
         }
         OrderAct::Configure => format!("{what} has its newest config in {environment}, {part}."),
@@ -405,6 +412,16 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
 /// Whether all of what was deployed stands by: it serves once somebody switches to it.
 fn stands_by(view: &DeploymentView, cell: Option<&Cell>) -> bool {
     cell.and_then(|cell| cell.runs_of(&view.build)).is_some_and(api::read::Runs::all_stand_by)
+}
+
+/// The targets to which it was brought and that stand by while others serve: who comes to a side that serves serves once somebody
+/// switches to it.
+fn stand_by_beside<'a>(view: &'a DeploymentView, cell: Option<&Cell>) -> Vec<&'a str> {
+    let Some(runs) = cell.and_then(|cell| cell.runs_of(&view.build)).filter(|runs| !runs.all_stand_by()) else {
+        return Vec::new();
+    };
+    let verified = view.targets.iter().filter(|part| part.state == "verified");
+    verified.filter(|part| runs.standby.contains(&part.target)).map(|part| part.target.as_str()).collect()
 }
 
 /// `shop@1.0.0 runs in prod, 3 members: db 2.0.1, api 1.4.0, web 3.1.0.`
@@ -580,6 +597,21 @@ mod tests {
         view.act = OrderAct::Stop;
         assert!(success(&view, None).contains("is stopped in dev, 1/1."));
         assert_eq!(next(&view, true).unwrap(), "sortie start web --in dev");
+    }
+
+    /// Who comes late to the side that serves stands by there, and serves once somebody switches to what serves already.
+    #[test]
+    fn r41_who_comes_late_to_the_side_that_serves_is_said_to_stand_by() {
+        let (charter, mut status) = (charter(), status());
+        let mut view = deployment(&[("prod-3", "verified")]);
+        (view.build, view.ending) = (build("1.4.0"), Some(Ending::Succeeded));
+        let cell = status.apps[0].cells.iter_mut().find(|cell| cell.audience == view.environment).unwrap();
+        cell.runs[0].standby = vec!["prod-3".parse().unwrap()];
+        let said = success(&view, Some(cell));
+        assert!(said.ends_with(". prod-3 stands by, and nobody is served there yet."), "{said}");
+        assert_eq!(cell.runs[0].some_stand_by().unwrap(), "1 standing by: prod-3");
+        let next = next_after(&charter, &status, &view, &|_| false).unwrap();
+        assert_eq!(next, "sortie switch web@1.4.0 --in prod");
     }
 
     #[test]

@@ -165,6 +165,9 @@ pub struct PartView {
     /// What is wrong since it verified, where somebody has still to say whether it goes on in spite of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwell: Option<String>,
+    /// What becomes of it once it is heard of, where it is `absent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_heard: Option<String>,
     /// In which wave it had its turn, once it had.
     #[serde(default)]
     pub wave: Option<u32>,

@@ -315,17 +315,25 @@ impl Runs {
 
     /// `1 stopped: prod-2`, where it was stopped on some of its targets and not on all.
     pub fn some_stopped(&self) -> Option<String> {
-        const NAMED: usize = 3;
-        if self.stopped || self.stopped_on.is_empty() {
-            return None;
-        }
-        let names: Vec<&str> = self.stopped_on.iter().take(NAMED).map(TargetName::as_str).collect();
-        let more = match self.stopped_on.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Some(format!("{} stopped: {}{more}", self.stopped_on.len(), names.join(", ")))
+        let some = !self.stopped && !self.stopped_on.is_empty();
+        some.then(|| format!("{} stopped: {}", self.stopped_on.len(), some_named(&self.stopped_on)))
     }
+
+    /// `1 standing by: prod-2`, where it stands by on some of its targets and serves on others.
+    pub fn some_stand_by(&self) -> Option<String> {
+        let some = !self.all_stand_by() && !self.standby.is_empty();
+        some.then(|| format!("{} standing by: {}", self.standby.len(), some_named(&self.standby)))
+    }
+}
+
+fn some_named(targets: &[TargetName]) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<&str> = targets.iter().take(NAMED).map(TargetName::as_str).collect();
+    let more = match targets.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", names.join(", "))
 }
 
 impl Cell {

@@ -336,7 +336,7 @@ impl fmt::Display for Refusal {
             Refusal::TooFewHealthy { environment, why } => {
                 write!(f, "no target of {environment} can be taken out of service: {why}")
             }
-            Refusal::SidesUnclear { environment, label, why } => {
+            Refusal::SidesUnclear { environment, label, why, .. } => {
                 write!(f, "{environment} has two sides by the label {label}: {why}")
             }
             Refusal::SideServes { environment, side, targets, already: Some(serves), .. } => {
@@ -511,7 +511,8 @@ impl Refusal {
                 let version = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
                 format!("sortie deploy {app}{version} --to {environment} --plan")
             }
-            Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
+            Refusal::SidesUnclear { environment, to: Some(to), .. } => format!("sortie switch {to} --in {environment}"),
+            Refusal::SidesUnclear { environment, to: None, .. } => format!("sortie target list --in {environment}"),
             // What serves is brought nothing, and can begin anew or take other config.
             Refusal::SideServes { app, environment, side, already: Some(serves), .. } if serves.side != *side => {
                 match serves.act {

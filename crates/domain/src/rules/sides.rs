@@ -1,7 +1,7 @@
 //! An environment may have two sides, only one of which serves: blue and green across hosts. What is new comes to the other
 //! one and is verified there while nobody sees it; it serves once somebody says so, and what served stands by.
 
-use super::names;
+use super::{names, permits};
 use crate::{
     event::{BuildFacts, Ending, RingOf},
     refusal::{Refusal, Serves},
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, TargetName,
+    AppName, AudienceName, Digest, TargetName, Version,
     statement::{Order, OrderAct, Outcome},
 };
 
@@ -40,8 +40,7 @@ impl<'a> Sides<'a> {
         facts: &'a BuildFacts,
         label: &'a str,
     ) -> Result<Self, Refusal> {
-        let unclear =
-            |why: String| Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why };
+        let unclear = |why: String| unclear(environment, label, why, None);
         let fitting = || state.targets_in(environment).filter(|(_, target)| placement::fits(facts, target));
         let without: Vec<&str> =
             fitting().filter(|(_, target)| of(label, target).is_none()).map(|(name, _)| name.as_str()).collect();
@@ -89,8 +88,7 @@ pub fn destinations(
     let Order { app, environment, only, .. } = order;
     let Some(label) = label(state, environment, facts) else { return Ok(targets) };
     let sides = Sides::of(state, app, environment, facts, label)?;
-    let unclear =
-        |why: String| Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why };
+    let unclear = |why: String| unclear(environment, label, why, None);
     let side_of = |name: &TargetName| state.targets.get(name).and_then(|target| of(label, target));
     let has_it = state.targets_in(environment).filter_map(|(_, target)| in_service(target, app));
     let serves_already = has_it.into_iter().any(|running| running.build == build);
@@ -102,8 +100,7 @@ pub fn destinations(
         // Before anything serves, what is there is replaced.
         [] => targets.iter().find(|name| state.running(app, name).is_some()).and_then(side_of).unwrap_or(first),
         _ => {
-            let why = format!("{app} serves on both, {first} and {second}: stop it on one of them first");
-            return Err(unclear(why));
+            return Err(both_serve(state, app, environment, label, [first, second]));
         }
     };
     let (targets, others): (Vec<_>, Vec<_>) = targets.into_iter().partition(|name| side_of(name) == Some(side));
@@ -125,6 +122,41 @@ pub fn destinations(
         true => Err(unclear(format!("no target of {side}, to which {app} would go, takes anything new"))),
         false => Ok(targets),
     }
+}
+
+fn unclear(environment: &AudienceName, label: &str, why: String, to: Option<String>) -> Refusal {
+    Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why, to }
+}
+
+/// That both sides serve, and what leads out: a switch to what serves on one of them, where that is not kept out and a switch may
+/// be, or else to stop one.
+fn both_serve(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    label: &str,
+    [first, second]: [&str; 2],
+) -> Refusal {
+    let serving = state.targets_in(environment).filter_map(|(_, target)| in_service(target, app));
+    let builds: BTreeSet<Digest> = serving.map(|running| running.build).collect();
+    let is_kept_out = |build: &Digest, version: Option<&Version>| {
+        let is_held = state.in_audience(app, environment).is_some_and(|here| here.held.contains_key(build));
+        is_held || version.is_some_and(|version| permits::is_withdrawn(state, app, version, environment))
+    };
+    let to = |build: &Digest| {
+        let record = state.apps.get(app)?.builds.get(build)?;
+        let version = record.version.as_ref();
+        let order =
+            Order { version: version.cloned(), ..Order::new(app.clone(), environment.clone(), OrderAct::Switch) };
+        let may = !is_kept_out(build, version) && switch(state, &order, *build, &record.facts).is_ok();
+        may.then(|| names::of_build(app, version, build))
+    };
+    let to = builds.iter().find_map(to);
+    let out = match &to {
+        Some(to) => format!("`sortie switch {to} --in {environment}` lets that serve alone"),
+        None => "stop it on one of them first".to_owned(),
+    };
+    unclear(environment, label, format!("{app} serves on both, {first} and {second}: {out}"), to)
 }
 
 fn serves(order: &Order, build: Digest, side: &str) -> Box<Serves> {
@@ -267,7 +299,7 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
             "{app} is unwell on {name}, which would serve: {}; cordon it, and others serve without it",
             unwell.reason
         );
-        return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
+        return Err(unclear(environment, label, why, None));
     }
     let entering: BTreeSet<&str> = enter.keys().filter_map(|name| of(label, state.targets.get(name)?)).collect();
     let lacks_it = |(name, target): &(&TargetName, &Target)| {
@@ -279,7 +311,7 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
     if !leave.is_empty() && !lacking.is_empty() {
         let why =
             format!("{} of the side that would serve does not run it: deploy to it, or cordon it", lacking.join(", "));
-        return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
+        return Err(unclear(environment, label, why, None));
     }
     // What has served before is gone back to where the other was let serve after it.
     let has_settled =

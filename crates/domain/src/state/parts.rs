@@ -32,6 +32,9 @@ pub struct Part {
     /// The entry by which it began the last time, 0 before it did: what became of it afterwards was not known before that.
     #[serde(default)]
     pub begun: u64,
+    /// The entry by which it verified it the last time, 0 before it did, and where that is from before this was recorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub verified: u64,
     /// In which wave it had its turn, from 1; 0 before it had.
     pub wave: u32,
     /// Whether the application serves on the target: it runs there, and nothing is being done with it.
@@ -60,6 +63,10 @@ pub struct Doubt {
     /// Whether it came after that, while it was watched: it may become clear by itself, and does not settle before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub watched: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Part {

@@ -1,17 +1,24 @@
 //! One deployment.
 
-use super::{build_name, lags, packages, words::Texts};
+use super::{
+    build_name, lags, packages,
+    words::{self, Texts},
+};
 use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
     event::{Ending, Event},
     outlook, plan,
-    rules::{presence, rollout, schedule, soak},
+    rules::{late, presence, rollback, rollout, schedule, soak},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
-use trust::{TargetName, statement::Outcome};
+use std::collections::BTreeSet;
+use trust::{
+    TargetName,
+    statement::{OrderAct, Outcome, Phase},
+};
 
 /// The deployment, if the state still has it. `names` is the state that knows builds and what runs, which is the same
 /// one unless the deployment was read from old entries.
@@ -87,7 +94,27 @@ fn remains(state: &State, names: &State, number: u64, record: &Deployment) -> Ve
     let is_unsaid = |name: &&TargetName| presence::unsaid(state, name, app) == Some(number);
     let unsaid: Vec<&TargetName> = record.parts.iter().map(|(name, _)| name).filter(is_unsaid).collect();
     let unsaid = (!unsaid.is_empty()).then(|| lags::unsaid(&unsaid, "it"));
-    stays.into_iter().chain(unsaid).collect()
+    stays.into_iter().chain(unsaid).chain(runs_on(names, record)).collect()
+}
+
+/// Whether a target runs a build again that something else had taken the place of.
+fn runs_again(state: &State, record: &Deployment, target: &TargetName) -> bool {
+    state.running(&record.app, target).is_some_and(|running| running.build == record.build)
+}
+
+/// That what is held out runs on where something else had taken its place and went back, and what leads away from it.
+fn runs_on(state: &State, record: &Deployment) -> Option<String> {
+    let Deployment { app, environment, build, .. } = record;
+    let here = state.in_audience(app, environment).filter(|here| here.held.contains_key(build))?;
+    let replaced = record.parts.iter().filter(|(_, part)| part.aside == Some(Aside::Replaced)).map(|(name, _)| name);
+    let on: BTreeSet<TargetName> = replaced.filter(|name| runs_again(state, record, name)).cloned().collect();
+    let names = words::names(&on.iter().collect::<Vec<_>>());
+    let what = build_name(state, app, build).of(app);
+    let may = here.open_deployment.is_none() && rollback::back(state, app, environment, &on).is_ok();
+    let only = || on.iter().map(TargetName::as_str).collect::<Vec<_>>().join(",");
+    let leaves = may.then(|| format!(": `sortie rollback {app} --in {environment} --only {}` leaves it", only()));
+    (!on.is_empty())
+        .then(|| format!("{what} is held out of {environment} and runs on {names} again{}", leaves.unwrap_or_default()))
 }
 
 /// Why an order that stands will be dropped when its time comes.
@@ -157,7 +184,8 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
     let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
     let (word, detail) = match &part.progress {
         Progress::Finished(Outcome::Verified) if part.aside == Some(Aside::Replaced) => {
-            ("verified", Some("it runs there no longer".into()))
+            let runs_again = runs_again(state, record, target);
+            ("verified", Some(if runs_again { "it runs there again" } else { "it runs there no longer" }.into()))
         }
         Progress::Finished(Outcome::Verified) => ("verified", how_it_is(part)),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
@@ -166,7 +194,7 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         // Whoever was left out while it was unwell goes back with the others.
         Progress::Undoing(_) => ("going back", None),
         Progress::Undone => ("undone", None),
-        _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
+        _ if part.aside == Some(Aside::Excluded) => ("left out", Some(left_out(part))),
         Progress::Waiting if part.is_staged() => ("staged", Some("it is not activated yet".into())),
         Progress::Finished(Outcome::Undone { phase, reason }) if part.is_staged() => {
             ("staged", Some(format!("{} failed: {reason}", phase.word())))
@@ -203,12 +231,48 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         detail: detail.map(|detail| trust::names::printable(&detail)),
         failed_in,
         unwell: unwell(part),
+        once_heard: (word == "absent").then(|| once_heard(state, number, record, target)),
         refused,
         wave: (part.wave > 0).then_some(part.wave),
         before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
     }
+}
+
+/// What becomes of a target that was left out since nothing was heard of it, once something is.
+fn once_heard(state: &State, number: u64, record: &Deployment, target: &TargetName) -> String {
+    let Deployment { app, environment, act, .. } = record;
+    let on_target = state.targets.get(target).and_then(|there| there.apps.get(app));
+    let assigned = on_target.and_then(|on_target| on_target.assigned);
+    let own = assigned.filter(|assigned| assigned.deployment == number);
+    let is_told = own.is_some() && plan::is_at_something(state, target, app);
+    let comes = || late::missed(state, target, app).is_some_and(|(missed, _)| missed == number);
+    if is_told && own.is_some_and(|own| own.undo) {
+        return "it goes back once it returns".into();
+    }
+    let ending = match &record.phase {
+        _ if is_told || comes() => return "left out until it returns".into(),
+        DeploymentPhase::Ended { ending, .. } => *ending,
+        DeploymentPhase::Undoing { .. } => return "left out".into(),
+        _ => return "left out until it returns".into(),
+    };
+    if let Some(newer) = assigned.filter(|assigned| assigned.deployment > number) {
+        return format!("it is not asked again: deployment {} came to it since", newer.deployment);
+    }
+    let runs = on_target.is_some_and(|on_target| on_target.running.is_some());
+    let verb = match act {
+        OrderAct::Undeploy => Some("undeploy"),
+        OrderAct::Stop => Some("stop"),
+        OrderAct::Start => Some("start"),
+        OrderAct::Restart => Some("restart"),
+        _ => None,
+    };
+    let is_there = state.targets.get(target).is_some_and(|target| !target.retired);
+    // Of a package, one member alone would not be what it says.
+    let verb = verb.filter(|_| runs && is_there && record.package.is_none());
+    let again = verb.map(|verb| format!("; to ask it: sortie {verb} {app} --in {environment} --only {target}"));
+    format!("it is not asked again: deployment {number} {}{}", words::ending_word(ending), again.unwrap_or_default())
 }
 
 /// What is wrong with what a target has verified, where somebody has still to say what follows from it.
@@ -227,6 +291,21 @@ fn how_it_is(part: &Part) -> Option<String> {
     let unwell = part.unwell.as_ref().map(|reason| format!("✗ unwell: {reason}{aside}"));
     let stopped = || part.stopped.then(|| "stopped".to_owned());
     unwell.or_else(|| part.doubt.as_ref().map(doubt_in_words)).or_else(stopped)
+}
+
+/// That somebody left a target out, and what had become of its part by then.
+fn left_out(part: &Part) -> String {
+    let failed = |phase: &Phase, reason: &str| format!("; {} had failed: {reason}", phase.word());
+    let said = match &part.progress {
+        _ if part.absent => String::new(),
+        Progress::Finished(Outcome::Failed { phase, reason }) => {
+            format!("{}; it could not go back", failed(phase, reason))
+        }
+        Progress::Finished(Outcome::Undone { phase, reason }) => failed(phase, reason),
+        Progress::Finished(Outcome::Refused { code, reason }) => format!("; it had refused: {code}: {reason}"),
+        _ => String::new(),
+    };
+    format!("somebody left it out{said}")
 }
 
 fn doubt_in_words(doubt: &Doubt) -> String {
@@ -305,6 +384,103 @@ mod tests {
         assert_eq!(part(&world, deployment).state, "going back");
         world.happen(finished(None, None));
         assert_eq!(part(&world, deployment).state, "undone");
+    }
+
+    fn ended(deployment: u64, ending: Ending) -> Event {
+        Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
+    }
+
+    fn could_not(deployment: u64, phase: Phase, running: Option<trust::Digest>, is_given_up: bool) -> Event {
+        let mut said = verified(deployment, "prod-1", None, running);
+        if let Event::TargetFinished { outcome, given_up, .. } = &mut said {
+            *outcome = Outcome::Failed { phase, reason: "no answer".into() };
+            *given_up = is_given_up;
+        }
+        said
+    }
+
+    /// R40: who was given up on does its part once it is back where that has succeeded, and is asked no more where it has failed.
+    #[test]
+    fn r40_who_did_not_answer_is_said_to_come_only_where_it_does() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        world.runs("prod-1", "web", build);
+        let number = world.ordered("prod-1", "web", build, OrderAct::Undeploy);
+        world.happen(could_not(number, Phase::Check, Some(build), true));
+        let said = |world: &World, number| part(world, number).once_heard.unwrap();
+        assert_eq!(said(&world, number), "left out until it returns");
+        let mut succeeded = World { state: world.state.clone() };
+        succeeded.happen(ended(number, Ending::Succeeded));
+        assert_eq!(said(&succeeded, number), "left out until it returns");
+        world.happen(ended(number, Ending::Failed));
+        assert_eq!(
+            said(&world, number),
+            "it is not asked again: deployment 2 failed; to ask it: sortie undeploy web --in prod --only prod-1"
+        );
+        world.runs("prod-1", "web", build);
+        assert_eq!(said(&world, number), "it is not asked again: deployment 3 came to it since");
+        let number = world.ordered("prod-1", "web", build, OrderAct::Redeploy);
+        world.happen(could_not(number, Phase::Check, Some(build), true));
+        let (targets, absent) = (Vec::new(), vec![target("prod-1")]);
+        let reason = "aborted".to_owned();
+        world.happen(Event::UndoStarted { deployment: number, reason, targets, absent, aborted: None });
+        assert_eq!(said(&world, number), "it goes back once it returns");
+    }
+
+    /// R3: what something else took the place of runs again once that goes back, held out or not.
+    #[test]
+    fn r3_what_runs_again_where_something_else_went_back_is_said_to() {
+        let mut world = World::new();
+        world.enrolled("prod-2", "prod", 40);
+        let [old, one, two] = ["1.2.0", "1.3.0", "1.4.0"].map(|number| world.released("web", number, "prod"));
+        world.runs("prod-1", "web", old);
+        world.happen(Event::DeploymentSettled { deployment: 1 });
+        let first = world.stands_on(&["prod-1", "prod-2"], "web", one, OrderAct::Deploy, Default::default());
+        let targets = vec![target("prod-1"), target("prod-2")];
+        world.happen(Event::WaveStarted { deployment: first, wave: 1, targets, ring: None, migrate: None });
+        for name in ["prod-1", "prod-2"] {
+            world.happen(verified(first, name, Some(Change::Upgraded), Some(one)));
+        }
+        world.happen(ended(first, Ending::Succeeded));
+        let second = world.ordered("prod-1", "web", two, OrderAct::Deploy);
+        world.happen(verified(second, "prod-1", Some(Change::Upgraded), Some(two)));
+        let view = |world: &World| deployment(&world.state, &world.state, first, world.now(), &|_| None).unwrap();
+        let detail = |world: &World| view(world).targets.remove(0).detail.unwrap();
+        assert_eq!(detail(&world), "it runs there no longer");
+        world.happen(ended(second, Ending::Succeeded));
+        let undo = |number, targets| {
+            let (reason, absent) = ("unwell".into(), Vec::new());
+            Event::UndoStarted { deployment: number, reason, targets, absent, aborted: None }
+        };
+        world.happen(undo(first, vec![target("prod-2")]));
+        world.happen(verified(first, "prod-2", None, None));
+        world.happen(ended(first, Ending::Undone));
+        let (web, environment, deployment) = (app("web"), "prod".parse().unwrap(), Some(first));
+        world.happen(Event::HoldPlaced { app: web, environment, build: one, deployment });
+        assert_eq!((detail(&world), view(&world).remains), ("it runs there no longer".into(), Vec::<String>::new()));
+        world.happen(undo(second, vec![target("prod-1")]));
+        world.happen(verified(second, "prod-1", None, Some(one)));
+        world.happen(ended(second, Ending::Undone));
+        assert_eq!(detail(&world), "it runs there again");
+        assert_eq!(
+            view(&world).remains,
+            ["web@1.3.0 is held out of prod and runs on prod-1 again: \
+              `sortie rollback web --in prod --only prod-1` leaves it"]
+        );
+    }
+
+    /// R43: that somebody left it out does not hide that it could not go back.
+    #[test]
+    fn r43_who_could_not_go_back_and_is_left_out_is_still_said_to() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        world.happen(could_not(number, Phase::Verify, None, false));
+        let (by, reason) = (Some("oncall".parse().unwrap()), None);
+        world.happen(Event::TargetExcluded { deployment: number, target: target("prod-1"), by, reason, away: false });
+        let said = part(&world, number);
+        let detail = "somebody left it out; verify had failed: no answer; it could not go back";
+        assert_eq!((said.state.as_str(), said.detail.as_deref()), ("left out", Some(detail)));
     }
 
     /// A package has no targets: who is left out of it has a part in its members alone, and is told of it.

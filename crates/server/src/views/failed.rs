@@ -1,10 +1,10 @@
 //! What failed: the builds that did when they were last brought, and the targets on which what stands has, though others
 //! run it.
 
-use super::build_name;
+use super::{build_name, words};
 use api::read::FailedView;
 use domain::{
-    rules::late,
+    rules::{late, packages},
     state::{Deployment, InAudience, Progress, State},
 };
 use trust::{AppName, AudienceName, Digest, TargetName, statement::Outcome};
@@ -33,6 +33,31 @@ pub(crate) fn on_some(
     let on = state.targets_in(environment).map(|(name, _)| name);
     let on: Vec<TargetName> = on.filter(|name| has_failed_on(state, standing, name)).cloned().collect();
     (!on.is_empty()).then_some((standing.build, number, on))
+}
+
+/// What is held out of an environment and runs there all the same: `1.3.0 is held out of prod and still runs on prod-1`. What
+/// stands by serves nobody, and while something is under way it may be on its way out.
+pub(crate) fn held_and_running(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    record: &InAudience,
+) -> Vec<String> {
+    if record.open_deployment.is_some() || packages::under_way(state, app, environment, None).is_some() {
+        return Vec::new();
+    }
+    let still = |build: &Digest| {
+        let here = state.targets_in(environment).map(|(name, _)| name);
+        let runs = |name: &&TargetName| {
+            let running = state.running(app, name);
+            running.is_some_and(|running| running.build == *build && !running.standby)
+        };
+        let on: Vec<&TargetName> = here.filter(runs).collect();
+        let what = build_name(state, app, build).short();
+        let on = (!on.is_empty()).then(|| words::names(&on))?;
+        Some(format!("{what} is held out of {environment} and still runs on {on}"))
+    };
+    record.held.keys().filter_map(still).collect()
 }
 
 fn has_failed_on(state: &State, standing: &Deployment, name: &TargetName) -> bool {
@@ -94,5 +119,31 @@ mod tests {
         world.happen(verified(deployment, "prod-2", Some(Change::Deployed), Some(new)));
         let (failed, runs) = said(&world);
         assert!(failed.is_empty() && !runs.contains("failed"), "{failed:?} {runs}");
+    }
+
+    /// R3, R54: what is held out and runs all the same is named, and what is unwell is wherever somebody asks of it.
+    #[test]
+    fn r3_what_is_held_out_and_runs_is_named_and_so_is_what_is_unwell() {
+        let mut world = World::new();
+        let build = world.released("web", "1.3.0", "prod");
+        world.runs("prod-1", "web", build);
+        let notes = |world: &World| {
+            let status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+            let mut cells = status.apps.into_iter().flat_map(|app| app.cells);
+            cells.find(|cell| cell.audience == audience("prod")).unwrap().notes
+        };
+        let said = "1.3.0 is held out of prod and still runs on prod-1".to_owned();
+        let (web, environment, deployment) = (app("web"), audience("prod"), Some(1));
+        world.happen(Event::HoldPlaced { app: web.clone(), environment, build, deployment });
+        assert!(notes(&world).contains(&said), "{:?}", notes(&world));
+        let unwell = Some("503".to_owned());
+        world.happen(Event::HealthChanged { target: target("prod-1"), app: web, build, unwell, unclear: false });
+        let why = why(&world.state, &app("web"), build, &audience("prod"), &|_| None, &Default::default(), world.now());
+        let runs = why.unwrap().runs;
+        assert!(runs.ends_with("; unwell on prod-1: 503"), "{runs}");
+        // While something else comes in its place it is on its way out.
+        let next = world.released("web", "1.4.0", "prod");
+        world.ordered("prod-1", "web", next, OrderAct::Deploy);
+        assert!(!notes(&world).contains(&said), "{:?}", notes(&world));
     }
 }

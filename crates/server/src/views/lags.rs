@@ -8,7 +8,7 @@ use domain::{
         presence::{self, Away},
         schedule::Moment,
     },
-    state::{Deployment, State},
+    state::{Deployment, DeploymentPhase, Part, Progress, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use trust::TargetName;
 /// Notes where a target has not caught up yet, and when it does, and whose word is missing.
 pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Status) {
     tell_lagging(state, away, now, status);
-    tell_unsaid(state, status);
+    tell_unsaid(state, away, status);
 }
 
 /// Who has not caught up: too few others serve, or the time is wrong.
@@ -52,10 +52,12 @@ fn tell_lagging(state: &State, away: &Away, now: Timestamp, status: &mut Status)
 }
 
 /// Notes whose word is missing on how a deployment ended there that is over.
-fn tell_unsaid(state: &State, status: &mut Status) {
+fn tell_unsaid(state: &State, away: &Away, status: &mut Status) {
     let mut missing: BTreeMap<u64, Vec<&TargetName>> = BTreeMap::new();
     for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
-        for number in target.apps.keys().filter_map(|app| presence::unsaid(state, name, app)) {
+        let unsaid = target.apps.keys().filter_map(|app| presence::unsaid(state, name, app));
+        // Who is at it since that was over is not done yet, and says so then.
+        for number in unsaid.filter(|number| away.contains(name) || !began_afterwards(state, *number, name)) {
             missing.entry(number).or_default().push(name);
         }
     }
@@ -63,6 +65,14 @@ fn tell_unsaid(state: &State, status: &mut Status) {
         let Some(record) = state.deployments.get(&number) else { continue };
         note_in(status, record, &unsaid(&targets, &format!("deployment {number}")));
     }
+}
+
+/// Whether a target began its part of a deployment when that was over, as who catches up or tries again does, and is at it.
+fn began_afterwards(state: &State, number: u64, name: &TargetName) -> bool {
+    let Some(record) = state.deployments.get(&number) else { return false };
+    let DeploymentPhase::Ended { stamp, .. } = &record.phase else { return false };
+    let is_at_it = |part: &Part| matches!(part.progress, Progress::Assigned(_)) && part.begun > stamp.entry;
+    record.parts.get(name).is_some_and(is_at_it)
 }
 
 /// That the word of targets is missing on how `what` ended there.
@@ -149,5 +159,24 @@ mod tests {
         assert!(said(&world));
         world.happen(verified(deployment, "prod-1", Some(Change::Deployed), Some(build)));
         assert!(!said(&world));
+    }
+
+    /// R40: who catches up is at it, and is missed only where nothing is heard of it.
+    #[test]
+    fn r40_who_is_at_what_it_missed_is_not_said_to_owe_a_word() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        world.runs("prod-1", "web", build);
+        world.enrolled("prod-2", "prod", 30);
+        let late: TargetName = "prod-2".parse().unwrap();
+        world.happen(Event::TargetAdded { deployment: 1, target: late.clone() });
+        let said = |away: &Away| {
+            let mut status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+            tell(&world.state, away, world.now(), &mut status);
+            let cell = status.apps[0].cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
+            cell.notes.iter().any(|note| note.starts_with("prod-2 has not said how deployment 1 ended there"))
+        };
+        assert!(!said(&Away::new()));
+        assert!(said(&[late].into()));
     }
 }

@@ -42,9 +42,15 @@ pub(crate) fn members_in_words(members: &BTreeMap<AppName, Member>) -> String {
 /// `1.4.0 may be deployed with shop@1.0.0`.
 pub(crate) fn permitted_with(state: &State, app: &AppName, audience: &AudienceName, now: Timestamp) -> Vec<String> {
     let Some(record) = state.apps.get(app) else { return Vec::new() };
+    let is_held = |app: &AppName, build: &Digest| {
+        state.in_audience(app, audience).is_some_and(|here| here.held.contains_key(build))
+    };
     let with = |build: &Digest| {
         let version = record.builds.get(build)?.version.as_ref()?;
         let (_, request) = permits::live(state, app, version, audience, now)?;
+        if is_held(app, build) || is_held(&request.app, &request.build) {
+            return None;
+        }
         let package = super::words::versioned(&request.app, &request.version);
         (request.app != *app).then(|| format!("{version} may be deployed with {package}"))
     };

@@ -173,6 +173,7 @@ fn cell(
         notes.push(format!("{} {soon}", released[0].version));
     }
     notes.extend(staged(state, app, record));
+    notes.extend(failed::held_and_running(state, app, &audience.name, record));
     let partly = packages::partly(state, app, &audience.name, record);
     let targets = targets_for(state, app, &audience.name, &released, &runs);
     notes.extend(partly.iter().map(|left| packages::in_part(app, left, targets)));

@@ -428,12 +428,22 @@ impl Asked<'_> {
             _ if on.iter().all(|(_, running)| running.standby) => ", stands by",
             _ => "",
         };
+        // What is wrong is said of the first, and of how many more.
+        let unwell = |on: &[(&TargetName, &Running)]| {
+            let mut wrong = on.iter().filter_map(|(name, running)| Some((name, running.unwell.as_ref()?)));
+            let first = wrong.next().map(|(name, unwell)| match unwell.unclear {
+                true => format!("; nobody can tell how it is on {name}: {}", unwell.reason),
+                false => format!("; unwell on {name}: {}", unwell.reason),
+            });
+            let more = Some(wrong.count()).filter(|more| *more > 0).map(|more| format!("; and on {more} more"));
+            [first, more].into_iter().flatten().map(|said| trust::names::printable(&said)).collect::<String>()
+        };
         if let Some(on) = running.get(&build) {
             let since = on.iter().map(|(_, running)| running.since).min().unwrap_or(self.now);
             let has_settled = |here| on.iter().all(|(_, running)| soak::has_settled(self.state, here, running));
             let settled = if self.here.is_some_and(has_settled) { ", settled" } else { "" };
-            let (n, stopped) = (on.len(), stopped(on));
-            return format!("yes: on {n} of {targets}, since {}{settled}{stopped}", words::moment(since));
+            let (n, stopped, unwell) = (on.len(), stopped(on), unwell(on));
+            return format!("yes: on {n} of {targets}, since {}{settled}{stopped}{unwell}", words::moment(since));
         }
         if let Some(here) = self.here.filter(|_| !record.facts.package.is_empty()) {
             let runs = super::packages::runs(self.state, app, audience, here).into_iter().next();

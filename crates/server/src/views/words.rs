@@ -596,9 +596,10 @@ impl Teller<'_> {
             _ => true,
         };
         // Who tried again or caught up afterwards had not verified it then: an entry says the same however late it is read.
-        counts
-            && part.begun <= self.entry.number
-            && matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
+        let is_or_was =
+            matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone);
+        let has_verified = if part.verified == 0 { is_or_was } else { part.verified <= self.entry.number };
+        counts && part.begun <= self.entry.number && has_verified
     }
 
     fn ended(&self, number: u64, ending: Ending) -> String {

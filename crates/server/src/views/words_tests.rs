@@ -199,6 +199,17 @@ fn what_succeeded_says_how_many_verified_it_r48() {
     let mut later = World { state: open.state.clone() };
     later.happen(Event::TargetRetired { target: target("prod-1"), why: Some(domain::event::Departure::Vanished) });
     assert!(said(&later).ends_with("1 target"), "{}", said(&later));
+    // That it goes back afterwards and cannot changes nothing of what was so.
+    let mut back = World { state: open.state.clone() };
+    back.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
+    let (reason, targets, absent) = ("unwell".to_owned(), vec![target("prod-1")], Vec::new());
+    back.happen(Event::UndoStarted { deployment, reason, targets, absent, aborted: None });
+    let mut stuck = verified(deployment, "prod-1", None, Some(build));
+    if let Event::TargetFinished { outcome, .. } = &mut stuck {
+        *outcome = Outcome::Failed { phase: Phase::Verify, reason: "503".into() };
+    }
+    back.happen(stuck);
+    assert!(said(&back).ends_with("1 target"), "{}", said(&back));
     open.happen(Event::TargetRetired { target: target("prod-1"), why: None });
     assert!(said(&open).ends_with("0 targets"), "{}", said(&open));
 }

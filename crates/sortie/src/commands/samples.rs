@@ -99,6 +99,7 @@ pub fn part(target: &str, state: &str) -> PartView {
         failed_in: None,
         refused: None,
         unwell: None,
+        once_heard: None,
         wave: None,
         before: Some(build("1.4.0")),
         phases: phases.map(timing).to_vec(),

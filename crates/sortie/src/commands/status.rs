@@ -20,8 +20,8 @@ use api::{
 };
 use domain::sizes;
 use jiff::{Timestamp, tz::TimeZone};
-use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, charter::DeployedBy};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{AppName, AudienceName, TargetName, charter::DeployedBy};
 
 mod builds;
 mod deployment;
@@ -257,7 +257,8 @@ fn runs_in_words(runs: &Runs, targets: u32) -> String {
         (true, false) if runs.all_stand_by() => " stands by",
         (true, false) => "",
     };
-    let some = runs.some_stopped().map(|some| format!(", {some}")).unwrap_or_default();
+    let some = runs.some_stopped().into_iter().chain(runs.some_stand_by());
+    let some: String = some.map(|some| format!(", {some}")).collect();
     format!("{} on {}/{targets}{mark}{some}", runs.build.short(), runs.on.len())
 }
 
@@ -369,7 +370,11 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
         let since = runs.map(|runs| format!(" since {}", ago(runs.since, view.at))).unwrap_or_default();
         let mark = runs.filter(|runs| !runs.permitted).map(|_| "   ✗ without permission").unwrap_or_default();
         let verb = if target.stopped.contains(app) { "has, stopped," } else { "runs" };
-        lines.push(format!("  {verb} {}{since}{mark}", build.of(app)));
+        let unwell = runs.and_then(|runs| runs.unwell.get(&target.name)).map(|reason| format!("   ✗ unwell: {reason}"));
+        let unclear = runs.and_then(|runs| runs.unclear.get(&target.name));
+        let unclear = unclear.map(|reason| format!("   ✗ nobody can tell how it is: {reason}"));
+        let wrong = unwell.or(unclear).unwrap_or_default();
+        lines.push(format!("  {verb} {}{since}{mark}{wrong}", build.of(app)));
     }
     if target.runs.is_empty() {
         lines.push("  runs nothing".into());
@@ -480,6 +485,12 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let exposed =
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
     let mut notes = Vec::new();
+    let wrong = |said: &BTreeMap<TargetName, String>, how: &str| {
+        let more = said.len().checked_sub(2).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
+        said.first_key_value().map(|(on, reason)| format!("{how} on {on}{more}: {reason}"))
+    };
+    notes.extend(runs.and_then(|runs| wrong(&runs.unwell, "unwell")));
+    notes.extend(runs.and_then(|runs| wrong(&runs.unclear, "nobody can tell how it is")));
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)));

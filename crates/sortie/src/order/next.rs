@@ -1,6 +1,6 @@
 //! What is proposed after a deployment that went well: to the next audience, unless nobody would want that.
 
-use super::{cell, stands_by};
+use super::{cell, stand_by_beside, stands_by};
 use api::read::{AppStatus, AudienceStatus, Cell, DeploymentView, Status};
 use domain::rules::deployers;
 use trust::{
@@ -19,7 +19,8 @@ pub fn next_after(
     let (app, environment) = (&view.app, &view.environment);
     match view.act {
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback
-            if stands_by(view, cell(status, app, environment)) =>
+            if stands_by(view, cell(status, app, environment))
+                || !stand_by_beside(view, cell(status, app, environment)).is_empty() =>
         {
             return Some(format!("sortie switch {} --in {environment}", view.build.of(app)));
         }

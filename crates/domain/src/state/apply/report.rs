@@ -65,9 +65,13 @@ pub(super) fn finish_target(
     let unwell = goes_on.and_then(|before| before.unwell.clone());
     let is_clear = unwell.as_ref().is_none_or(|unwell| unwell.unclear);
     let is_as_it_was = goes_on.is_some();
+    let entry = state.head.entry;
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
         let goes_back = goes_back(part);
+        if was_verified && !goes_back {
+            part.verified = entry;
+        }
         finish_part(part, finished, goes_back, !stopped && is_clear);
         part.phases.extend(phases.iter().cloned());
     });
