@@ -36,6 +36,8 @@ use processes::{background, below, end, end_all_below};
 
 /// How many ports each machine has for its services.
 const PORTS_EACH: u16 = 20;
+/// How many all of a process's machines have.
+const OWN_PORTS: u16 = 1_000;
 
 /// The people of most stories with their roles. The owner stands in the root of trust and in no charter.
 pub const TEAM: &[(&str, &str)] =
@@ -394,9 +396,7 @@ impl World {
     /// Starts a machine's agent with an invitation.
     pub fn join(&mut self, name: &str, token: &str) {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        // Below the ports that the kernel gives out, and apart from those of other runs on this machine.
-        let base = 10_000 + (std::process::id() % 10) as u16 * 1_000;
-        let first_port = base + NEXT.fetch_add(PORTS_EACH, Ordering::Relaxed) % 1_000;
+        let first_port = own_ports() + NEXT.fetch_add(PORTS_EACH, Ordering::Relaxed) % OWN_PORTS;
         let folder = self.machine_folder(name);
         fs::create_dir_all(folder.join("bin")).unwrap();
         // A program of its own, so that the machine's processes can be told from those of others.
@@ -596,6 +596,18 @@ pub fn link(from: &Path, to: &Path) {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).unwrap();
     }
+}
+
+/// The first of the ports that this process has for itself while it lives: below those that the kernel gives out, and apart from
+/// those that an agent takes where nothing is said.
+fn own_ports() -> u16 {
+    static OWN: OnceLock<(u16, File)> = OnceLock::new();
+    let is_free = |thousand: u16| {
+        let claim = File::create(env::temp_dir().join(format!("sortie-e2e-ports-{thousand}"))).ok()?;
+        claim.try_lock().ok()?;
+        Some((thousand * OWN_PORTS, claim))
+    };
+    OWN.get_or_init(|| until("ports that no other run has", || (10..20).chain(30..32).find_map(is_free))).0
 }
 
 /// As [`link`], in the place of what stands there; a process that runs that goes on.
