@@ -1,7 +1,6 @@
 //! What is proposed after a deployment that came to nothing: the same order once more, to whom it was not done.
 
-use api::read::{Cell, DeploymentView, Runs};
-use domain::event::Ending;
+use api::read::{BuildName, Cell, DeploymentView, Runs};
 use trust::{TargetName, statement::OrderAct};
 
 /// What may be typed after a deployment that came to nothing: to give the same order again, unless what it brings is kept out, or has
@@ -15,11 +14,15 @@ pub fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
     let is_held = cell.is_some_and(|cell| cell.held.contains(&view.build));
     let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
     let verb = match view.act {
-        act if act.installs() && is_held => {
+        // What is kept out and is there all the same goes.
+        act if is_held && (act.installs() || act == OrderAct::Switch) => {
             let still = still_there(view, cell);
-            return match view.ending == Some(Ending::Failed) && act.deploys() && !still.is_empty() {
-                true => format!("sortie rollback {app} --in {environment}{}", only(&still, cell)),
-                false => format!("sortie hold lift {what} --in {environment} --reason …"),
+            return match serves_beside(view, cell) {
+                Some(other) => format!("sortie switch {} --in {environment}", other.of(app)),
+                None if act.deploys() && !still.is_empty() => {
+                    format!("sortie rollback {app} --in {environment}{}", only(&still, cell))
+                }
+                None => format!("sortie hold lift {what} --in {environment} --reason …"),
             };
         }
         act if act.installs() && asks && !is_released => return format!("sortie why {what} --in {environment}"),
@@ -48,13 +51,23 @@ fn undone(view: &DeploymentView) -> impl Iterator<Item = &TargetName> {
     view.targets.iter().filter(|part| part.state != "verified").map(|part| &part.target)
 }
 
-/// Where it is still as it was before the order, by what runs: what was ordered is not done there. Members run where a package does.
+/// Where what was brought still runs, or runs again; and of what was to end, where it has not. Members run where a package does.
 fn still_there(view: &DeploymentView, cell: Option<&Cell>) -> Vec<TargetName> {
-    let runs = |target: &&TargetName| {
-        let here = |runs: &Runs| runs.on.contains(target) && (!view.act.installs() || runs.build == view.build);
+    let installs = view.act.installs();
+    let runs = |target: &TargetName| {
+        let here = |runs: &Runs| runs.on.contains(target) && (!installs || runs.build == view.build);
         cell.is_some_and(|cell| cell.runs.iter().chain(&cell.partly).any(here))
     };
-    undone(view).filter(runs).cloned().collect()
+    let left = view.targets.iter().filter(|part| installs || part.state != "verified").map(|part| &part.target);
+    left.filter(|target| runs(target)).cloned().collect()
+}
+
+/// What serves on the other side, where what a switch let serve does so too.
+fn serves_beside<'a>(view: &DeploymentView, cell: Option<&'a Cell>) -> Option<&'a BuildName> {
+    let cell = cell.filter(|_| view.act == OrderAct::Switch)?;
+    let mut serving = cell.runs.iter().filter(|runs| !runs.all_stand_by()).map(|runs| &runs.build);
+    serving.clone().find(|build| **build == view.build)?;
+    serving.find(|build| **build != view.build && !cell.held.contains(build))
 }
 
 /// `--only prod-1,prod-2`, unless these are all.
@@ -70,6 +83,7 @@ fn only(targets: &[TargetName], cell: Option<&Cell>) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use domain::event::Ending;
 
     #[test]
     fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
@@ -83,6 +97,11 @@ mod tests {
         still.runs[0].build = view.build.clone();
         let back = "sortie rollback web --in prod --only prod-1";
         assert_eq!(again(&view, Some(&still), true), back, "who could not go back is not left with it");
+        view.act = OrderAct::Switch;
+        still.runs.push(cell.runs[0].clone());
+        assert_eq!(again(&view, Some(&still), true), "sortie switch web@1.4.0 --in prod", "one side is to serve");
+        assert_eq!(again(&view, Some(&cell), true), "sortie hold lift web@1.5.0 --in prod --reason …");
+        view.act = OrderAct::Deploy;
         cell.held.clear();
         assert_eq!(again(&view, Some(&cell), true), "sortie why web@1.5.0 --in prod");
         assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
@@ -103,7 +122,7 @@ mod tests {
         };
         assert_eq!(next(OrderAct::Undeploy), "sortie undeploy web --in prod --only prod-2,prod-3");
         assert_eq!(next(OrderAct::Stop), "sortie stop web --in prod --only prod-2,prod-3");
-        assert_eq!(next(OrderAct::Switch), "sortie switch web@1.5.0 --in prod");
+        assert_eq!(next(OrderAct::Switch), "sortie hold lift web@1.5.0 --in prod --reason …");
         assert_eq!(next(OrderAct::Configure), "sortie deploy web --to prod --config-only");
         let mut gone = cell.clone();
         gone.runs.clear();
@@ -116,5 +135,7 @@ mod tests {
         let mut free = cell.clone();
         free.held.clear();
         assert_eq!(again(&view, Some(&free), false), "sortie rollback web --in prod --version 1.5.0");
+        view.act = OrderAct::Switch;
+        assert_eq!(again(&view, Some(&free), false), "sortie switch web@1.5.0 --in prod");
     }
 }
