@@ -46,6 +46,8 @@ pub struct OnTarget {
     /// The deployment it was last told to follow, and in which entry.
     pub follows: Option<u64>,
     pub told_in: u64,
+    /// Whether what it had was known to be unwell by then: it went as one that does not serve.
+    told_unwell: bool,
     /// Whether it has left what ran before and not said yet how that ended; and whether it went out of service for that,
     /// in going back.
     is_at_it: bool,
@@ -362,8 +364,8 @@ impl Model {
         let goes_too = |other: usize| self.targets[other].is_at_it && self.targets[other].goes_back;
         let alone = !(0..self.targets.len()).any(|other| goes_too(other) && !self.is_lost_already(other));
         self.targets[index].goes_back = goes_back;
-        // What is heard of others after the word to begin comes too late.
-        let told = self.targets[index].told_in;
+        // What is heard after the word to begin comes too late: of others, and that who was unwell then has become well.
+        let (told, told_unwell) = (self.targets[index].told_in, self.targets[index].told_unwell);
         let is_known_unwell = |other: usize| self.unwell.get(&target(other)).is_some_and(|since| *since <= told);
         let is_at_it = |other: usize| self.targets[other].is_at_it || self.is_retired(other);
         // Whose time is over serves as far as anybody knows, until that is heard; and so does who comes and goes for nobody.
@@ -375,7 +377,7 @@ impl Model {
         let left_since = self.ends.left_since(told);
         let left = (0..well.len()).filter(serves).count() + left_since;
         let must = at_least(course.rollout.min_healthy, course.of + left_since);
-        if left >= must || goes_back && alone || self.is_lost_already(index) || is_known_unwell(index) {
+        if left >= must || goes_back && alone || self.is_lost_already(index) || told_unwell {
             return Ok(());
         }
         let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), course.of);
@@ -401,6 +403,7 @@ impl Model {
             if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
                 let on_target = &mut self.targets[index];
                 (on_target.follows, on_target.told_in) = (Some(number), self.looked);
+                on_target.told_unwell = self.unwell.contains_key(name);
                 let owed = on_target.owes.replace(number).is_some_and(|other| other != number);
                 // Of whom nobody has heard, and who runs nothing as far as is known, nothing goes out of service.
                 on_target.is_counted_out |= owed || on_target.is_silent && !self.running.contains_key(name);
