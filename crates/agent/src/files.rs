@@ -44,6 +44,48 @@ pub trait Disk: std::fmt::Debug + Send + Sync {
     fn names(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
+/// The machine's disk with something done before its writes: for tests.
+#[cfg(test)]
+pub(crate) mod watched {
+    use super::*;
+
+    /// What is done before an operation; nothing, unless it says so.
+    pub trait Watch: std::fmt::Debug + Send + Sync {
+        /// Before a file of so many bytes is written; an error is what comes of it.
+        fn writes(&self, _bytes: usize) -> io::Result<()> {
+            Ok(())
+        }
+        /// Before a folder is synced.
+        fn syncs(&self, _folder: &Path) {}
+    }
+
+    impl<W: Watch> Disk for W {
+        fn make_folder(&self, folder: &Path) -> io::Result<()> {
+            OwnDisk.make_folder(folder)
+        }
+        fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+            self.writes(bytes.len())?;
+            OwnDisk.write(path, bytes)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            OwnDisk.rename(from, to)
+        }
+        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+            self.syncs(folder);
+            OwnDisk.sync_folder(folder)
+        }
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            OwnDisk.read(path)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            OwnDisk.remove(path)
+        }
+        fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+            OwnDisk.names(folder)
+        }
+    }
+}
+
 /// The disk of the machine this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnDisk;

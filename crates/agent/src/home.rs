@@ -309,8 +309,8 @@ pub fn kernel_version() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Disk;
-    use std::{collections::BTreeSet, io, sync::Mutex};
+    use crate::files::watched::Watch;
+    use std::{collections::BTreeSet, sync::Mutex};
 
     #[test]
     fn whoever_finds_a_folder_in_use_is_told_by_whom() {
@@ -328,28 +328,9 @@ mod tests {
     #[derive(Debug, Default)]
     struct Watched(Mutex<BTreeSet<PathBuf>>);
 
-    impl Disk for Watched {
-        fn make_folder(&self, folder: &Path) -> io::Result<()> {
-            OwnDisk.make_folder(folder)
-        }
-        fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-            OwnDisk.write(path, bytes)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            OwnDisk.rename(from, to)
-        }
-        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+    impl Watch for Watched {
+        fn syncs(&self, folder: &Path) {
             self.0.lock().unwrap().insert(folder.to_owned());
-            OwnDisk.sync_folder(folder)
-        }
-        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-            OwnDisk.read(path)
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            OwnDisk.remove(path)
-        }
-        fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
-            OwnDisk.names(folder)
         }
     }
 

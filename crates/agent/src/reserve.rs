@@ -129,7 +129,7 @@ impl<D: Disk> Disk for Reserving<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{self, OwnDisk, Place};
+    use crate::files::{self, Place, watched::Watch};
     use std::sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -142,31 +142,13 @@ mod tests {
         room: Arc<AtomicU64>,
     }
 
-    impl Disk for Small {
-        fn make_folder(&self, folder: &Path) -> io::Result<()> {
-            OwnDisk.make_folder(folder)
-        }
-        fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    impl Watch for Small {
+        fn writes(&self, bytes: usize) -> io::Result<()> {
             let sizes = std::fs::read_dir(&self.folder)?.map(|entry| entry.unwrap().metadata().unwrap().len());
-            match sizes.sum::<u64>() + bytes.len() as u64 > self.room.load(Ordering::Relaxed) {
+            match sizes.sum::<u64>() + bytes as u64 > self.room.load(Ordering::Relaxed) {
                 true => Err(io::ErrorKind::StorageFull.into()),
-                false => OwnDisk.write(path, bytes),
+                false => Ok(()),
             }
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            OwnDisk.rename(from, to)
-        }
-        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-            OwnDisk.sync_folder(folder)
-        }
-        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-            OwnDisk.read(path)
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            OwnDisk.remove(path)
-        }
-        fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
-            OwnDisk.names(folder)
         }
     }
 

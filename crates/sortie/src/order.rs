@@ -442,11 +442,6 @@ fn of_package(view: &DeploymentView) -> String {
     }
 }
 
-/// `undeploy`, as people type and read it.
-pub fn verb(act: OrderAct) -> String {
-    serde_json::to_value(act).ok().and_then(|act| act.as_str().map(String::from)).unwrap_or_default()
-}
-
 /// What came to no good end: what is there, and what may be done about it.
 pub fn ended_badly(view: &DeploymentView, cell: Option<&Cell>) -> Answer {
     Answer::new(view, failure(view, cell)).exit(exit_of(view)).next(next_after_failure(view))

@@ -426,6 +426,21 @@ pub enum OrderAct {
 }
 
 impl OrderAct {
+    /// The word by which people order it, and read of it: `undeploy`.
+    pub fn word(self) -> &'static str {
+        match self {
+            OrderAct::Deploy => "deploy",
+            OrderAct::Redeploy => "redeploy",
+            OrderAct::Rollback => "rollback",
+            OrderAct::Configure => "configure",
+            OrderAct::Undeploy => "undeploy",
+            OrderAct::Stop => "stop",
+            OrderAct::Start => "start",
+            OrderAct::Restart => "restart",
+            OrderAct::Switch => "switch",
+        }
+    }
+
     /// Whether targets are to run the build that it names, and fetch it where they do not have it.
     pub fn installs(self) -> bool {
         self.deploys() || self == OrderAct::Rollback

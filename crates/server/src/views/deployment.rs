@@ -261,17 +261,11 @@ fn once_heard(state: &State, number: u64, record: &Deployment, target: &TargetNa
         return format!("it is not asked again: deployment {} came to it since", newer.deployment);
     }
     let runs = on_target.is_some_and(|on_target| on_target.running.is_some());
-    let verb = match act {
-        OrderAct::Undeploy => Some("undeploy"),
-        OrderAct::Stop => Some("stop"),
-        OrderAct::Start => Some("start"),
-        OrderAct::Restart => Some("restart"),
-        _ => None,
-    };
     let is_there = state.targets.get(target).is_some_and(|target| !target.retired);
     // Of a package, one member alone would not be what it says.
-    let verb = verb.filter(|_| runs && is_there && record.package.is_none());
-    let again = verb.map(|verb| format!("; to ask it: sortie {verb} {app} --in {environment} --only {target}"));
+    let may = (act.controls() || *act == OrderAct::Undeploy) && runs && is_there && record.package.is_none();
+    let verb = act.word();
+    let again = may.then(|| format!("; to ask it: sortie {verb} {app} --in {environment} --only {target}"));
     format!("it is not asked again: deployment {number} {}{}", words::ending_word(ending), again.unwrap_or_default())
 }
 

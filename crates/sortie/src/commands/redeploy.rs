@@ -91,9 +91,9 @@ fn read(what: &str, place: Option<&str>) -> Result<Again, Failure> {
 
 /// What stops or removes something is not to end in its being brought.
 fn brought_nothing(view: &DeploymentView) -> Failure {
-    let act = order::verb(view.act);
-    let why = format!("deployment {} ({act} {} in {}) brought nothing", view.deployment, view.app, view.environment);
-    Failure::misused(why).next(format!("sortie status {}", view.deployment))
+    let DeploymentView { deployment, act, app, environment, .. } = view;
+    let why = format!("deployment {deployment} ({} {app} in {environment}) brought nothing", act.word());
+    Failure::misused(why).next(format!("sortie status {deployment}"))
 }
 
 /// A deployment that was for some of the targets is repeated on those.

@@ -13,41 +13,38 @@ pub fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
     }
     let is_held = cell.is_some_and(|cell| cell.held.contains(&view.build));
     let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
-    let verb = match view.act {
+    match view.act {
         // What is kept out and is there all the same goes.
         act if is_held && (act.installs() || act == OrderAct::Switch) => {
             let still = still_there(view, cell);
-            return match serves_beside(view, cell) {
+            match serves_beside(view, cell) {
                 Some(other) => format!("sortie switch {} --in {environment}", other.of(app)),
                 None if act.deploys() && !still.is_empty() => {
                     format!("sortie rollback {app} --in {environment}{}", only(&still, cell))
                 }
                 None => format!("sortie hold lift {what} --in {environment} --reason …"),
-            };
+            }
         }
-        act if act.installs() && asks && !is_released => return format!("sortie why {what} --in {environment}"),
-        OrderAct::Deploy | OrderAct::Redeploy => return format!("sortie redeploy {}", view.deployment),
-        OrderAct::Rollback => {
-            let Some(version) = &view.build.version else { return format!("sortie redeploy {}", view.deployment) };
-            let left: Vec<TargetName> = undone(view).cloned().collect();
-            return format!("sortie rollback {app} --in {environment} --version {version}{}", only(&left, cell));
+        act if act.installs() && asks && !is_released => format!("sortie why {what} --in {environment}"),
+        OrderAct::Rollback if let Some(version) = &view.build.version => {
+            let left: Vec<TargetName> = not_done(view).cloned().collect();
+            format!("sortie rollback {app} --in {environment} --version {version}{}", only(&left, cell))
         }
-        OrderAct::Configure => return format!("sortie deploy {app} --to {environment} --config-only"),
-        OrderAct::Switch => return format!("sortie switch {what} --in {environment}"),
-        OrderAct::Stop => "stop",
-        OrderAct::Start => "start",
-        OrderAct::Restart => "restart",
-        OrderAct::Undeploy => "undeploy",
-    };
-    let left = still_there(view, cell);
-    match left.is_empty() {
-        true => format!("sortie status {app} --in {environment}"),
-        false => format!("sortie {verb} {app} --in {environment}{}", only(&left, cell)),
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => format!("sortie redeploy {}", view.deployment),
+        OrderAct::Configure => format!("sortie deploy {app} --to {environment} --config-only"),
+        OrderAct::Switch => format!("sortie switch {what} --in {environment}"),
+        OrderAct::Stop | OrderAct::Start | OrderAct::Restart | OrderAct::Undeploy => {
+            let left = still_there(view, cell);
+            match left.is_empty() {
+                true => format!("sortie status {app} --in {environment}"),
+                false => format!("sortie {} {app} --in {environment}{}", view.act.word(), only(&left, cell)),
+            }
+        }
     }
 }
 
 /// The targets that have not done what was ordered.
-fn undone(view: &DeploymentView) -> impl Iterator<Item = &TargetName> {
+fn not_done(view: &DeploymentView) -> impl Iterator<Item = &TargetName> {
     view.targets.iter().filter(|part| part.state != "verified").map(|part| &part.target)
 }
 

@@ -84,7 +84,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (None, None) => "under way".into(),
     };
     let what = view.build.of(&view.app);
-    let act = order::verb(view.act);
+    let act = view.act.word();
     let mut lines = vec![format!(
         "deployment {}: {act} {what} in {}, ordered by {} {}: {stands}",
         view.deployment,
